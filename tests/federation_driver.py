@@ -324,6 +324,7 @@ def play_beside(player: Player, naming: RealNaming) -> Played:
         patch.object(formulas, "INDEXES", played.params.indexes),
         patch.object(cells, "MOST_CELLS", most),
         patch.object(cell_formulas, "MOST_CELLS", most),
+        patch.object(cell_formulas, "MOST_IN_CELL", played.params.in_cell),
     ):
         parted = parting(played.blocks, play.play(played), Ledger(played, naming).run, differs)
     return Played(player.graph.reached["opened"], len(played.blocks), player.sent, player.graph.reached, parted)

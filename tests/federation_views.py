@@ -44,11 +44,14 @@ def view_of(
         tuple(file.account for file in files),
         tuple(sorted(who for who, _ in below(records.EXCLUDED + one))),
         EndReason(now.end).name if now.end else "",
-        None if (cells := get(records.cell_key(one))) is None else cells_of(one, cells, seats, get, word),
+        None if (cells := get(records.cell_key(one))) is None else cells_of(one, now.base, cells, seats, get, word),
     )
 
 
-def cells_of(one: bytes, now: Any, seats: Any, get: Callable[[bytes], Any], word: Callable[[bytes], bytes]) -> CellsView:
+def cells_of(
+    one: bytes, base: bytes, now: Any, seats: Any, get: Callable[[bytes], Any], word: Callable[[bytes], bytes]
+) -> CellsView:
+    roster, sets = get(records.roster_key(one)), get(records.sets_key(one, base))
     said = [(who, seat, get(records.cell_seat_key(one, who))) for who, seat in seats]
     return CellsView(
         now.numbered,
@@ -60,16 +63,22 @@ def cells_of(one: bytes, now: Any, seats: Any, get: Callable[[bytes], Any], word
         tuple((found.step, found.loss[0] if found.loss else None) for found in now.found),
         now.chosen,
         tuple((who, len(own.seals) if own else 0, bool(seat.screen), bool(own and own.sum)) for who, seat, own in said),
+        tuple((entry.account, entry.vetted) for entry in roster.members) if roster is not None else (),
+        tuple(places(some) for some in sets.sets) if sets is not None else (),
     )
 
 
+def places(bitmap: bytes) -> tuple[int, ...]:
+    bits = int.from_bytes(bitmap, "little")
+    return tuple(i for i in range(bits.bit_length()) if bits >> i & 1)
+
+
 def indexes(cells: Any) -> Indexes:
-    bits = ((cell.number, int.from_bytes(cell.members, "little")) for cell in cells)
-    return tuple((number, tuple(i for i in range(some.bit_length()) if some >> i & 1)) for number, some in bits)
+    return tuple((cell.number, places(cell.members)) for cell in cells)
 
 
 def as_told(one: FederationView) -> FederationView:
     """Who has no points is not told of; of what ended some records have left."""
     if one.state == FederationState.END.name:
-        return replace(one, members=(), points=(), excluded=())
+        return replace(one, members=(), points=(), excluded=(), cells=one.cells and replace(one.cells, sets=()))
     return replace(one, points=tuple((who, points) for who, points in one.points if points))

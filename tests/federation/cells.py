@@ -100,7 +100,7 @@ def deal(graph: Graph, federation: Federation, order: list[Joined]) -> None:
         return
     some, least = counted(graph, federation, order), federation.terms.min_sum
     cells = max(1, min(graph.params.cells, len(order) // least_dealt(federation), some // least))
-    dealt = order[: formulas.CELL_MOST * cells]
+    dealt = order[: graph.params.in_cell * cells]
     graph.reach("cells.dealt" if cells > 1 else "cell.dealt")
     if len(dealt) < len(order):
         graph.reach("cell.full")
@@ -122,9 +122,9 @@ def one_more(graph: Graph, federation: Federation, order: Callable[[Sequence[Joi
     for number in resting(graph, federation):
         graph.reach("cell.taken")
         del known.living[number]
-    if len(first + behind) > formulas.CELL_MOST:
+    if len(first + behind) > graph.params.in_cell:
         graph.reach("cell.full")
-    seat(federation, (first + behind)[: formulas.CELL_MOST])
+    seat(federation, (first + behind)[: graph.params.in_cell])
 
 
 def seat(federation: Federation, some: Sequence[Joined]) -> None:

@@ -20,8 +20,8 @@ BENCH_STARTS = 5
 CQ = 2**22
 CLIP_MOST = 2**50
 POINTS = 16
-CELL_LEAST, CELL_MOST, DEALT_LEAST = 3, 16, 4
-"""Members of a cell, and how many make a new one."""
+CELL_LEAST, DEALT_LEAST = 3, 4
+"""Members of a cell that is in, and how many make a new one."""
 MISSES, MISSES_OF = 3, 16
 LACKED = 64
 RADIUS_LEAST, RADIUS_MOST = 10**6, 64 * 10**9

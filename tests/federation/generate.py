@@ -62,6 +62,7 @@ from .scenario import (
     HaveUpdates,
     JoinFederation,
     LeaveFederation,
+    Lists,
     Measure,
     Member,
     Message,
@@ -459,6 +460,9 @@ class Player:
         if federation.state == OPENING and isinstance(seat.committed, Measure) and seat.opened is None and not closed:
             self.send(who, OpenMeasure(federation.id, federation.r, federation.again, seat.committed))
 
+    def abstains(self, federation: Federation) -> Measure | Lists:
+        return Measure(ABSTAIN)
+
     def found_by(self, federation: Federation, who: bytes) -> Measure:
         rng, loss = self.rng, self.losses[federation.id, federation.model]
         seat = next(one for one in federation.panel if one.who == who)
@@ -532,7 +536,7 @@ class Player:
             (who, PinParts(ref, number, ROWS_STAGE, ((2, b"a"), (3, b"b")))),
             (who, ScreenUpdates(ref, number, (USED,), (), 1)),
             (who, SumUpdates(ref, number, b"sum")),
-            (who, CommitMeasure(ref, federation.r, federation.again, Measure(ABSTAIN))),
+            (who, CommitMeasure(ref, federation.r, federation.again, self.abstains(federation))),
             (who, OpenMeasure(ref, federation.r, federation.again, Measure(INVALID))),
             (federation.sponsor, SealKey(ref, 9)),
             (who, CloseFederation(b"none")),

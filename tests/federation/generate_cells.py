@@ -56,7 +56,7 @@ class CellPlayer(Player):
     # --- what is drawn once -------------------------------------------------------------------------------------------------
 
     def draw_params(self) -> Params:
-        found = replace(super().draw_params(), cells=self.rng.choice((10, 10, 2, 1)))
+        found = replace(super().draw_params(), cells=self.rng.choice((10, 10, 2, 1)), in_cell=self.rng.choice((16, 16, 5)))
         return replace(found, max_due=1) if self.rng.random() < 0.15 else found
 
     def draw_terms(self) -> Terms:
@@ -73,7 +73,8 @@ class CellPlayer(Player):
             round_ms=rng.choice((600, 3_600)) * SECOND,
             min_members=least,
             max_members=rng.choice((max(least, 8), 16, 24)),
-            min_sum=rng.choice((3, 3, min(4, least), least)),
+            min_sum=min(self.params.in_cell, rng.choice((3, 3, min(4, least), least))),
+            vetted=terms.vetted or self.unsteady(),
             split=rng.choice((EQUAL, HALF)),
             reference=least < 12 or rng.random() < 0.5,
             clip=rng.choice((10**6, 10**9, 64 * 10**9)),
@@ -138,11 +139,20 @@ class CellPlayer(Player):
                     self.send(account.id, ServeCells(True))
         if not self.mood.calm:
             for federation in [one for one in self.graph.federations.values() if one.cells is not None and not one.end]:
+                if self.unsteady() and federation.active() and self.rng.random() < (0.5 if federation.state == IDLE else 0.1):
+                    self.flip(self.rng.choice(federation.active()).id)
                 if self.rng.random() < 0.01 and federation.active():
                     self.send(self.rng.choice(federation.active()).id, LeaveFederation(federation.id))
-                if self.rng.random() < 0.05:
+                if self.rng.random() < (0.2 if self.unsteady() else 0.05):
                     self.join(federation, self.rng.choice(self.members).id)
         super().live()
+
+    def unsteady(self) -> bool:
+        """Whether owners of this graph come to count and cease to all the time, so that cells rest."""
+        return self.fate("unsteady") % 3 == 0
+
+    def flip(self, who: bytes) -> None:
+        self.send(who, SetFlag(who, not self.graph.accounts[who].flag))
 
     def trouble(self) -> None:
         who = self.rng.choice(self.members).id
@@ -362,6 +372,9 @@ class CellPlayer(Player):
             kind = OpenSteps if isinstance(seat.committed, Lists) else OpenMeasure
             if seat.committed is not None:
                 self.send(who, kind(federation.id, federation.r, federation.again, seat.committed))  # type: ignore[arg-type]
+
+    def abstains(self, federation: Federation) -> Lists | Measure:
+        return Lists(ABSTAIN) if federation.cells is not None and federation.r else Measure(ABSTAIN)
 
     def list_by(self, federation: Federation, who: bytes, box: bool) -> Lists | Measure:
         rng, calm = self.rng, self.mood.calm

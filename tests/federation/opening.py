@@ -66,7 +66,7 @@ def sane(params: Params, clock: int, terms: Terms) -> bool:
         and (1 if terms.secrecy == OPENED else 2) <= terms.min_sum <= terms.min_members
         and terms.secrecy in (SUM, OPENED)
         and terms.rule in ((MEAN, KRUM) if terms.secrecy == SUM else (MEAN, KRUM, TRIMMED, MEDIAN))
-        and (not terms.cells or sane_cells(terms))
+        and (not terms.cells or sane_cells(params, terms))
         and terms.split in (EQUAL, SAMPLES, ALIGNED, *((HALF,) if terms.cells else ()))
         and (terms.reference or terms.split != ALIGNED)
         and 10 <= terms.clip <= formulas.CLIP_MOST
@@ -79,10 +79,10 @@ def sane(params: Params, clock: int, terms: Terms) -> bool:
     )
 
 
-def sane_cells(terms: Terms) -> bool:
+def sane_cells(params: Params, terms: Terms) -> bool:
     return (
         terms.min_members >= 3
-        and 3 <= terms.min_sum <= formulas.CELL_MOST
+        and 3 <= terms.min_sum <= params.in_cell
         and terms.rounds <= 20
         and terms.round_ms >= 600 * SECOND
         and formulas.RADIUS_LEAST <= terms.clip <= formulas.RADIUS_MOST

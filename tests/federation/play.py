@@ -32,6 +32,10 @@ class CellsView:
     chosen: int
     seats: tuple[tuple[bytes, int, bool, bool], ...]
     """Aggregators: who, how many stages it sealed, whether it said a Screen, a sum."""
+    roster: tuple[tuple[bytes, bool], ...]
+    """Who is in, and whether it has the flag."""
+    sets: tuple[tuple[int, ...], ...]
+    """What was summed on the base, in this order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,11 +179,13 @@ def federation_view(one: Federation) -> FederationView:
         tuple(attempt.files) if attempt else (),
         tuple(sorted(one.excluded)),
         one.end,
-        None if one.cells is None else cells_view(one.cells, attempt),
+        None if one.cells is None else cells_view(one, one.cells, attempt),
     )
 
 
-def cells_view(one: Cells, attempt: Attempt | None) -> CellsView:
+def cells_view(federation: Federation, one: Cells, attempt: Attempt | None) -> CellsView:
+    indexed = {member.id: member.index or 0 for member in federation.members.values()}
+    sets = federation.chains.get(federation.base, [])
     seats = attempt.seats if attempt is not None else []
     return CellsView(
         one.numbered,
@@ -191,6 +197,8 @@ def cells_view(one: Cells, attempt: Attempt | None) -> CellsView:
         one.found,
         one.chosen,
         tuple((seat.who, len(seat.seals), seat.screen is not None, seat.sum is not None) for seat in seats),
+        tuple(attempt.roster.items()) if attempt is not None else (),
+        tuple(tuple(sorted(indexed[who] for who in some)) for some in sets),
     )
 
 

@@ -53,6 +53,8 @@ class Params:
     """Given in one federation before those go over that nothing names; a random graph has fewer, or none would ever go over."""
     cells: int = 10
     """That live in one federation; a random graph has fewer, or no member would wait for that."""
+    in_cell: int = 16
+    """Members of a cell, the same."""
     max_due: int = 1_536
 
 
