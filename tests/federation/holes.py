@@ -143,7 +143,7 @@ def strangers(kit: Kit) -> float:
 
 def liar(kit: Kit) -> float:
     """Share of thirty rounds that one of five aggregators takes by parts that differ."""
-    one = kit.table.Table(verifiers=3, its=kit.table.terms(rounds=30))
+    one = kit.table.Table(verifiers=5, its=kit.table.terms(rounds=30))
     lies(kit, one, one.verifiers[0], ("sums",))
     return lost_rounds(kit, one)
 
@@ -482,7 +482,7 @@ HOLES = (
         "H10",
         "an aggregator that is a member lacks its rival's files: rivals benched",
         "of one",
-        (("machine.py", "        elif code != AWAY:\n", "        else:\n"),),
+        (("machine.py", "        elif code not in (AWAY, EMPTY):\n", "        else:\n"),),
         benched,
         0,
     ),
@@ -516,8 +516,9 @@ HOLES = (
             ("opening.py", "for one in federation.active())", "for one in federation.members.values())"),
             (
                 "opening.py",
-                '        check(waiting < terms.max_members, "FULL")\n',
-                '        check(waiting < terms.max_members and digest_free(federation, sender, message.digest), "FULL")\n',
+                "        make_room(graph, federation, sender)\n",
+                "        make_room(graph, federation, sender)\n"
+                '        check(digest_free(federation, sender, message.digest), "FULL")\n',
             ),
         ),
         shut_out,
