@@ -188,7 +188,8 @@ class CellAttempts(AttemptsAudit):
         if now is None:
             return
         name = VoidReason(why).name if why in frozenset(VoidReason) else str(why)
-        faults = [] if due == why else [f"it ended as {name}, and what was said gives {due.name if due else 'no end'}"]
+        unknown = self._cells.taken_as_told and {why, due} == {VoidReason.TOO_FEW, VoidReason.NO_AGGREGATORS} and not now.seats
+        faults = [] if due == why or unknown else [f"it ended as {name}, and what was said gives {due.name if due else 'no end'}"]
         self._notes.judge("void", faults + self._shut(now), f"{name}, as what was said gives", now.r, now.number)
         self.current = None
         self._end(now)

@@ -22,6 +22,8 @@ class CellsAudit:
         self._notes, self._joined, self._lose = notes, joined, lose
         self._cells: dict[int, list[bytes]] = {}
         """By their numbers: who is left of each."""
+        self.taken_as_told = False
+        """Who was in at the last draw."""
         self._numbered = 0
         self._rows: dict[bytes, int] = {}
         self._moves, self._told = list[Told](), list[Told]()
@@ -63,6 +65,7 @@ class CellsAudit:
         """At the end of a DRAW: the cells that are in, with their members. `flags`: who carries it, None who was banned; `roster`:
         who is in as the ledger's record has it, nobody where the attempt ended with the draw."""
         unseen = sorted(self._joined - flags.keys())
+        self.taken_as_told = bool(unseen)
         if unseen:
             self._notes.leave("cells", UNSEEN.format(unseen[0].hex()[:12]), r, attempt)
             return self._as_told(roster)
