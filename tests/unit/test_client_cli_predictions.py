@@ -11,6 +11,7 @@ from unittest.mock import Mock
 import pytest
 
 from learningchain.client.cli.common import WrongUsage
+from learningchain.client.config import WorkConfig
 from learningchain.client.contracts.prediction.cli import ask, shown
 from learningchain.client.contracts.prediction.http.model_schema import ModelSchema, parse_schema
 from learningchain.client.receipts import files as receipts
@@ -391,6 +392,19 @@ def test_a_paid_job_becomes_a_model_by_one_message(api: Fake, run: Any) -> None:
     (sent,) = api.bodies("POST", "/v1/models")
     assert (sent["job"], sent["row_ms"], sent["shares"]) == (job, 20, [{"account": OTHER, "weight": 3}])
     assert "image" not in sent and "limits" not in sent
+
+
+@pytest.mark.parametrize(
+    ("row_time", "start_time", "told"), [("1s", "584s", False), ("1001ms", "584s", True), ("37s", "8s", False), ("38s", "5s", True)]
+)
+def test_an_owner_is_told_where_hardly_anybody_could_judge_an_appeal(
+    api: Fake, run: Any, row_time: str, start_time: str, told: bool
+) -> None:
+    """What a judge has to have declared is more than verifiers declare by default (LC-PRE-52)."""
+    words = ["--job", "3fa9c1" + "00" * 29, "--name", "x", "--kind", "number", "--row-time", row_time, "--start-time", start_time]
+    ran = run("model", "register", *words)
+    assert ran.code == 0 and ("A judge of an appeal would need" in " ".join(ran.err.split())) is told
+    assert WorkConfig().max_eval_s == 600
 
 
 @pytest.mark.parametrize(

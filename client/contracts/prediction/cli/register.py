@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from learningchain.client.sdk.types import Json
     from learningchain.sandbox.archive import ScannedImage
 
+_JUDGED_S, _JUDGED_ROWS = 600, 16
+"""Of an appeal: what verifiers declare where nobody sets `work.max_eval_s`; rows that a judge answers at most (LC-PRE-52)."""
 _NAME = re.compile(r"[a-z0-9._-]{1,64}", re.ASCII)
 
 
@@ -71,6 +73,11 @@ def register(
         raise WrongUsage(f"--name cannot be {name[:80]!r}: a model's name is 1 to 64 of a-z, 0-9 and . _ -")
     start_s = _within("--start-time", start_time, 1, 600)
     row_ms = _within("--row-time", row_time, 1, 60_000, 1_000)
+    if (longest := start_s - -_JUDGED_ROWS * row_ms // 1_000) > _JUDGED_S:
+        common.out.note(
+            f"A judge of an appeal would need up to {longest} s, and verifiers declare {_JUDGED_S} unless they say otherwise: only "
+            "who declared more can judge, and who asks is told how few these are. Take less --row-time or --start-time."
+        )
     body: Json = {"name": name, "kind": kind, "price": price, "floor": floor, "tol": tol, "slots": slots}
     body |= {"max_rows": max_rows, "row_ms": row_ms, "start_s": start_s}
     body |= {"classes": classes} if classes is not None else {}
