@@ -55,19 +55,23 @@ def come_back(table: Table, name: str) -> None:
 
 
 def test_a_liar_that_leaves_and_comes_back_is_out_all_the_same() -> None:
-    """It leaves after every eighth lie; before, its record was empty then, and it was never out in 600 requests of thirty roots."""
+    """It lies in no more than half of its entries, so that it is not out by that, and leaves with the eighth lie; before, its
+    record was empty then, and it was never out in 600 requests of thirty roots."""
     names = askers(30)
     table = Table(servers=8, judges=0, people=names, pred_appeal=1_000)
-    liar, lies = table.servers[0], 0
-    for turn in range(120):
-        before = serving(table, liar).record
-        play(table, names[turn % 30], {liar: FALSE})
-        lies += serving(table, liar).record != before and not serving(table, liar).out
+    liar, left, stays = table.servers[0], False, 0
+    for turn in range(150):
+        record = serving(table, liar).record
+        bad = sum(entry.bad for entry in record)
+        if bad < 8:
+            left = False
+        elif not left:
+            come_back(table, liar)
+            left, stays = True, stays + 1
+        play(table, names[turn % 30], {liar: FALSE if 2 * (bad + 1) <= len(record) + 1 else TRUE})
         if serving(table, liar).out:
             break
-        if lies and lies % 8 == 0:
-            come_back(table, liar)
-    assert serving(table, liar).out and lies <= 9 and strikes(table, liar) == 1
+    assert serving(table, liar).out and stays == 1 and strikes(table, liar) == 1
 
 
 @pytest.mark.parametrize(("roots", "share", "expected"), [(2, 1, False), (3, 1, True), (8, 1, True), (8, 2, True), (8, 4, False)])
