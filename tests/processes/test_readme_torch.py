@@ -16,7 +16,7 @@ from tests.unit.readme_kit import readme
 
 pytestmark = pytest.mark.timeout(2_400)
 LARGE_S = 600.0
-"""Torch is fetched and unpacked; its image is built twice, sent, written anew and loaded by each node, and imported in each run."""
+"""Torch is fetched and unpacked; its image is built, sent, written anew and loaded by each node, and imported in each run."""
 JUDGES = ("v1", "v2", "v3")
 ROLES = [
     Role("v0", validator=True),
@@ -29,7 +29,7 @@ ROLES = [
     "it fetches torch and sends an image of 900 MB; unit/test_client_cli_new.py has the template, unit/test_building.py the list"
 )
 async def test_torch_and_own_data_without_an_engine_as_readme_types_it(tmp_path: Path) -> None:
-    new, copy, lock, dry, submit = readme("job lock").splitlines()
+    new, copy, lock, build, dry, submit = readme("job lock").splitlines()
     (tmp_path / "graph").mkdir()
     for name, first in (("train.csv", 0), ("eval.csv", 1)):
         (tmp_path / name).write_text("".join(f"{x / 20},{(x / 20) ** 2 / 5:.4f}\n" for x in range(first, 160, 2)))
@@ -47,6 +47,7 @@ async def test_torch_and_own_data_without_an_engine_as_readme_types_it(tmp_path:
         await asyncio.gather(*(graph[name].logs("the sandbox is ready", within=LARGE_S) for name in (*JUDGES, "worker")))
         for name in JUDGES:
             await eventually(f"{name} can judge", lambda node=graph[name]: _capacity(owner, node), LARGE_S)  # type: ignore[misc]
+        assert "my-net.tar" in await shell.types(build, within=LARGE_S)
         assert "my-net" in await shell.types(dry, within=LARGE_S)
         await shell.types(submit, answer="yes", within=LARGE_S)
         job = (await owner.api.jobs(live=True))[0]["id"]
