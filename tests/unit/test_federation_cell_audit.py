@@ -104,7 +104,8 @@ def test_no_play_of_the_rules_is_accused(play: Callable[[], Any]) -> None:
     """Nor where nothing is known of flags, as if each draw's block had changed all of them."""
     evidence = watched(play)
     nothing: dict[int, dict[bytes, bool | None]] = {number: {} for number in evidence.flags}
-    for evidence.flags in (evidence.flags, nothing):
+    for flags in (evidence.flags, nothing):
+        evidence.flags = flags
         audit = audit_federation(evidence)
         assert not wrong(audit) or evidence.terms is None, [one for one in audit.findings if one.verdict == AuditVerdict.DIFFERS]
 
