@@ -16,6 +16,7 @@ import socket
 import socketserver
 import time
 from collections import deque
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from learningchain.sandbox.docker.devices import CDI_FOLDERS, OCI_ENGINE
 from learningchain.sandbox.oci.containers import CallRefused, Container, Containers
 from learningchain.sandbox.oci.groups import ControlGroups, processors_bound
-from learningchain.sandbox.oci.trees import TreeError, Trees, UnpackedImage
+from learningchain.sandbox.oci.trees import TreeError, Trees, UnpackedImage, unpack_files
 from learningchain.sandbox.oci.volumes import Volumes
 
 API_VERSION = "1.41"
@@ -84,6 +85,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self._answer("POST")
+
+    def do_PUT(self) -> None:
+        self._answer("PUT")
 
     def do_DELETE(self) -> None:
         self._answer("DELETE")
@@ -290,16 +294,31 @@ class Handler(BaseHTTPRequestHandler):
         )
 
     def load_image(self) -> None:
+        self._take(self.server.trees.load)
+        self._send(200, {"stream": "Loaded"})
+
+    def put_archive(self, name: str) -> None:
+        """Into a folder of a volume that the container has mounted, and nowhere else."""
+        path, mounts = self.query["path"], self.server.containers.find(name).mounts
+        target = next((mount["Target"] for mount in mounts if path.startswith(f"{mount['Target']}/")), "")
+        source = next((mount["Source"] for mount in mounts if mount["Target"] == target), "")
+        volume = self.server.volumes.describe(source)
+        if volume is None:
+            raise CallRefused(404, f"{path[:100]} is in no volume of this container")
+        self._take(lambda body: unpack_files(body, Path(volume["Mountpoint"]), path.removeprefix(f"{target}/")))
+        self._send(200)
+
+    def _take(self, into: Callable[[_Exactly | _Chunks], object]) -> None:
+        """The body that is sent, to its end."""
         chunked = "chunked" in (self.headers.get("Transfer-Encoding") or "")
         source = _Chunks(self.rfile) if chunked else _Exactly(self.rfile, int(self.headers.get("Content-Length") or 0))
         try:
-            self.server.trees.load(source)
+            into(source)
         except BaseException:
             self.close_connection = True  # the rest of what is sent would be taken for a request
             raise
         while source.read(1 << 16):
             pass
-        self._send(200, {"stream": "Loaded"})
 
     def tag_image(self, name: str) -> None:
         self.server.trees.tag(self._image(name), f"{self.query['repo']}:{self.query['tag']}")
@@ -331,6 +350,7 @@ _ROUTES = (
     ("POST", f"/containers/{_ONE}/kill", "kill"),
     ("POST", f"/containers/{_ONE}/wait", "wait"),
     ("POST", f"/containers/{_ONE}/attach", "attach"),
+    ("PUT", f"/containers/{_ONE}/archive", "put_archive"),
     ("DELETE", f"/containers/{_ONE}", "remove_container"),
     ("GET", "/volumes", "volumes"),
     ("POST", "/volumes/create", "create_volume"),

@@ -219,6 +219,23 @@ def apply_layer(layer: TarStream, root: Path) -> int:
     return size
 
 
+def unpack_files(archive: TarStream, root: Path, below: str) -> None:
+    """Writes an archive's files and folders, none of which is there yet, into a folder below `root`. Raises BadTar, TreeError,
+    OSError."""
+    place = _folder(root, split(below))
+    walk = TarWalk(archive, max_bytes=_MOST, max_members=_MEMBERS)
+    for member in walk:
+        parts = split(member.name)
+        fresh = _folder(place, parts[:-1]) / parts[-1]
+        if member.kind == FOLDER:
+            fresh.mkdir()
+            fresh.chmod(_for_all(member.mode) | 0o200)
+        elif member.kind == FILE:
+            _write_file(fresh, walk.content(), _for_all(member.mode))
+        else:
+            raise TreeError(f"the archive holds what is no file, {member.name[:80]!r}")
+
+
 def _empty(folder: Path, path: str, brought: set[str]) -> None:
     """Leaves in a folder what this layer brought so far."""
     for child in list(folder.iterdir()):

@@ -50,6 +50,10 @@ def test_nobody_trains_and_evaluates(backend: OciSandbox, archive: tuple[Path, s
     assert (outcome.status, outcome.loss) == (RunStatus.OK, 375_000_000), outcome
 
 
+def test_nobody_reads_a_data_set(backend: OciSandbox, archive: tuple[Path, str], tmp_path: Path) -> None:
+    BackendSuite().test_a_data_set_is_read_by_any_number_of_runs(backend, backend.load_archive(*archive), tmp_path)
+
+
 @pytest.mark.full("it takes seconds, and a node that has this backend does it at each start")
 def test_every_limit_holds(backend: OciSandbox) -> None:
     report = backend.self_test()

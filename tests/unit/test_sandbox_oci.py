@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 
 from learningchain.sandbox import ContainerLimits, RunSpec, SandboxUnavailable
+from learningchain.sandbox.data import scan_folder
 from learningchain.sandbox.docker.devices import DeviceParts
 from learningchain.sandbox.docker.isolation import MASKED_PATHS, job_config, volume_mount
+from learningchain.sandbox.docker.volumes import packed
 from learningchain.sandbox.oci.bundle import environment, runtime_config
 from learningchain.sandbox.oci.containers import Container, code_of
 from learningchain.sandbox.oci.host import OciEngine
-from learningchain.sandbox.oci.trees import UnpackedImage, apply_layer
+from learningchain.sandbox.oci.trees import TreeError, UnpackedImage, apply_layer, unpack_files
 from learningchain.sandbox.targuard import FILE, FOLDER, HARD_LINK, SYMBOLIC_LINK
 from learningchain.sandbox.tarwriter import END, header, padding
 
@@ -163,3 +165,20 @@ def test_an_engine_that_may_not_set_what_every_container_has_says_what_to_raise(
             engine.info()
     finally:
         shutil.rmtree(engine.folder)
+
+
+def test_a_data_set_lies_in_its_volume_as_it_was_sent_and_nothing_leads_out(tmp_path: Path) -> None:
+    (tmp_path / "mine" / "a").mkdir(parents=True)
+    (tmp_path / "mine" / "a" / "rows.csv").write_bytes(b"1,2\n" * 1_000)
+    (tmp_path / "mine" / "empty").write_bytes(b"")
+    volume = tmp_path / "volume"
+    (volume / "files").mkdir(parents=True)
+    (volume / "out").symlink_to(tmp_path)
+    sent = b"".join(packed(scan_folder(tmp_path / "mine")))
+    unpack_files(io.BytesIO(sent), volume, "files")
+    assert (volume / "files/a/rows.csv").read_bytes() == b"1,2\n" * 1_000 and (volume / "files/empty").read_bytes() == b""
+    assert {path.stat().st_mode & 0o222 for path in (volume / "files").rglob("*") if path.is_file()} == {0}
+    link = header("x", SYMBOLIC_LINK, link="/etc/passwd") + END
+    for archive, below, why in ((link, "files", "is no file"), (sent, "out", "is no folder"), (sent, "files", "exists")):
+        with pytest.raises((TreeError, OSError), match=why):
+            unpack_files(io.BytesIO(archive), volume, below)
