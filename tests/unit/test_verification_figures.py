@@ -208,6 +208,6 @@ def test_cells_that_are_played_alone_have_their_own_version_and_leave_the_others
     monkeypatch.setattr(run, "version", lambda: "later")
     monkeypatch.setattr(run, "play_all", lambda *_: {"noise/100000000000": {"jobs": 1}})
     found = run.monte_carlo(1_000_000, 1, 1, "noise")
-    assert (found["version"], found["later"]["noise"]) == (results()["version"], "later")
+    assert (found["version"], found["apart"]["noise"]) == (results()["version"], "later")
     assert found["cells"] == results()["cells"] | {"noise/100000000000": {"jobs": 1}}
-    assert "cells noise…: version later" in page.run(found)
+    assert "(cells noise: later)" in page.run(found)

@@ -69,8 +69,8 @@ def monte_carlo(jobs: int, seed: int, processes: int, only: str) -> Results:
     if not only:
         return new
     old: Results = json.loads(FIGURES.read_text())
-    later = {name: of for name, of in old.get("later", {}).items() if not name.startswith(only)} | {only: new["version"]}
-    return Results(version=old["version"], later=later, seed=seed, jobs=jobs, cells=old["cells"] | new["cells"])
+    apart = {name: of for name, of in old.get("apart", {}).items() if not name.startswith(only)} | {only: new["version"]}
+    return Results(version=old["version"], apart=apart, seed=seed, jobs=jobs, cells=old["cells"] | new["cells"])
 
 
 def written(results: Results) -> str:

@@ -51,8 +51,8 @@ class Task(NamedTuple):
 
 class Results(TypedDict):
     version: str
-    later: NotRequired[dict[str, str]]
-    """Of cells that were played alone after this version: what their names begin with, and theirs."""
+    apart: NotRequired[dict[str, str]]
+    """Cells that were played apart from the others: what their names begin with, and the version they are of."""
     seed: int
     jobs: int
     """Of a cell with a weight of 1."""

@@ -43,9 +43,9 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 def run(results: Results) -> str:
     cells = results["cells"]
     jobs = sum(cell.get("tries", cell.get("jobs", 0)) for cell in cells.values())
-    later = "".join(f" (cells {name}…: version {version})" for name, version in results.get("later", {}).items())
+    apart = "".join(f" (cells {name}: {version})" for name, version in results.get("apart", {}).items())
     return (
-        f"Version {results['version']}{later}, seed {results['seed']}: {len(cells)} cells, {jobs / 1e6:,.0f} million jobs, "
+        f"Version {results['version']}{apart}, seed {results['seed']}: {len(cells)} cells, {jobs / 1e6:,.0f} million jobs, "
         f"{results['jobs']:,} in a cell unless another number stands beside it. Ranges are 95 % (Wilson)."
     )
 
