@@ -8,6 +8,8 @@ credit may appear or vanish.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace as copy
 from functools import lru_cache
 from hashlib import sha256
@@ -317,15 +319,21 @@ def play_cells(seed: int) -> Played:
     return play_beside(CellPlayer(seed, naming=(naming := RealNaming())), naming)
 
 
+@contextmanager
+def bounds_of(p: Params) -> Iterator[None]:
+    """The contract with the bounds of a scenario, which may be smaller than its own."""
+    with (
+        patch.object(formulas, "INDEXES", p.indexes),
+        patch.object(cells, "MOST_CELLS", p.cells),
+        patch.object(cell_formulas, "MOST_CELLS", p.cells),
+        patch.object(cell_formulas, "MOST_IN_CELL", p.in_cell),
+    ):
+        yield
+
+
 def play_beside(player: Player, naming: RealNaming) -> Played:
     played = player.run()
-    most = played.params.cells
-    with (
-        patch.object(formulas, "INDEXES", played.params.indexes),
-        patch.object(cells, "MOST_CELLS", most),
-        patch.object(cell_formulas, "MOST_CELLS", most),
-        patch.object(cell_formulas, "MOST_IN_CELL", played.params.in_cell),
-    ):
+    with bounds_of(played.params):
         parted = parting(played.blocks, play.play(played), Ledger(played, naming).run, differs)
     return Played(player.graph.reached["opened"], len(played.blocks), player.sent, player.graph.reached, parted)
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from typing import Any
-from unittest.mock import patch
 
-from learningchain.chain.contracts.federation import formulas, records
+from learningchain.chain.contracts.federation import records
 from learningchain.chain.contracts.federation.messages import federation_id_of
 from learningchain.chain.host import escrow_key
 from learningchain.chain.types import LogEvent
 from learningchain.client.contracts.federation.audit.evidence import OPENED, STARTED, AuditStep, FederationEvidence
 from tests.federation.generate import Player
 from tests.federation.scenario import Entry
-from tests.federation_driver import Ledger, RealNaming
+from tests.federation_driver import Ledger, RealNaming, bounds_of
 from tests.unit.job_kit import CHAIN_ID
 
 
@@ -63,10 +62,10 @@ class EvidenceLedger(Ledger):
         known.escrows = (bounty.amount if bounty else 0), (fees.amount if fees else 0)
 
 
-def evidence_of(seed: int) -> list[FederationEvidence]:
-    played = Player(seed, naming=(naming := RealNaming())).run()
+def evidence_of(seed: int, player: type[Player] = Player) -> list[FederationEvidence]:
+    played = player(seed, naming=(naming := RealNaming())).run()
     ledger = EvidenceLedger(played, naming)
-    with patch.object(formulas, "INDEXES", played.params.indexes):
+    with bounds_of(played.params):
         for block in played.blocks:
             ledger.carry_out(block)
     return list(ledger.found.values())
