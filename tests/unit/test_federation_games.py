@@ -224,6 +224,24 @@ def test_two_federations_on_one_model_do_not_open_who_is_in_one_of_them(monkeypa
     assert np.abs(4 * first - 3 * other + 0.5 - closed).max() <= 2.5
 
 
+def test_a_node_remembers_an_update_of_which_rows_were_drawn_though_nothing_was_summed() -> None:
+    """No accepted set tells of it, so that the ledger has no word of it: the node's book has, also after a restart."""
+    world = FedWorld(owners=4, verifiers=5, min_members=3, min_sum=3)
+
+    def unscreened() -> bool:
+        for node in world.nodes.values():
+            node.outbox = [one for one in node.outbox if not isinstance(one.op, messages.ScreenUpdates)]
+        return bool(world.ledger.topics("fed.void"))
+
+    world.run(unscreened)
+    world.nodes[world.sponsor].dead, world.nodes[world.sponsor].outbox = True, []
+    second = begin_second(world)
+    for one in world.owners[:3]:
+        world.nodes[one].restart("member")
+    world.run(lambda: any(one.ref == second for one in world.ledger.topics("fed.void")))
+    assert not [one for one in world.ledger.topics("fed.file") if one.ref == second] and not world.ledger.topics("fed.summed")
+
+
 def test_of_two_federations_that_train_on_one_model_at_one_time_one_gets_the_update() -> None:
     world = FedWorld(owners=4, verifiers=5)
     second = begin_second(world)

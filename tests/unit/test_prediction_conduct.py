@@ -105,3 +105,17 @@ def test_a_server_that_is_silent_again_and_again_rests() -> None:
         seats += serving(table, lazy).silent != before or serving(table, lazy).silent == 0
     assert delayed <= 7, "of 200 within the hour"
     assert serving(table, lazy).since > table.chain.clock and strikes(table, lazy) == 0
+
+
+def test_silence_is_remembered_of_a_server_that_leaves_before_it_is_put_to_sleep() -> None:
+    """After each second silence it leaves and serves again: with the seventh it rests all the same."""
+    names = askers(3)
+    table = Table(servers=10, judges=0, people=names, pred_appeal=1_000)
+    lazy, delayed = table.servers[0], 0
+    for turn in range(60):
+        if serving(table, lazy).silent & 0b11 == 0b11:
+            come_back(table, lazy)
+        delayed += play(table, names[turn % 3], {lazy: None})
+        if not serving(table, lazy).awake:
+            break
+    assert delayed == 7 and serving(table, lazy).since > table.chain.clock
