@@ -9,7 +9,9 @@ from pathlib import Path
 from learningchain.client import config
 from tests.processes.harness import Graph, NodeProcess, Role, credits, eventually, micro, validators
 
-COMMON, LATER = 5, 25
+COMMON, LATER, FURTHER = 5, 25, 10
+"""Payments, each at least a block. The forged past ends between the trusted block and the end of the true one: the four keys are
+those of the validators to this day, so a forged block beyond the true past would be decided by them, and every node would halt."""
 
 
 async def test_a_forged_history_is_not_taken_by_who_was_told_a_block(tmp_path: Path) -> None:
@@ -20,10 +22,12 @@ async def test_a_forged_history_is_not_taken_by_who_was_told_a_block(tmp_path: P
         await _pays(graph, "1", COMMON)
         await _stop(four)
         _keep(four, tmp_path / "common")
-        trusted = await _goes_on(graph, four, "95")
+        trusted, end = await _goes_on(graph, four, "95", 3 * FURTHER)
         _keep(four, tmp_path / "true")
         _bring(four, tmp_path / "common")
-        await _goes_on(graph, four, "877")
+        _, forged = await _goes_on(graph, four, "877", FURTHER)
+        height, _, block = trusted.partition("-")
+        assert int(height) < forged < end, "blocks without payments came between"
 
         # v0 lives in the forged past, the others in the true one.
         _bring(four[1:], tmp_path / "true")
@@ -38,7 +42,6 @@ async def test_a_forged_history_is_not_taken_by_who_was_told_a_block(tmp_path: P
         await asyncio.gather(*(node.start() for node in four[1:]))
         told = await _reads_from(told, [forger, *four[1:]], trusted)
         await eventually("beside honest peers it has the true one", lambda: _has(told, graph["v1"], "95"))
-        height, _, block = trusted.partition("-")
         assert (await told.api.block(int(height)))["block_id"] == block
 
 
@@ -48,13 +51,16 @@ async def _pays(graph: Graph, amount: str, count: int) -> None:
         amount = "0.000001"
 
 
-async def _goes_on(graph: Graph, four: list[NodeProcess], amount: str) -> str:
-    """From the common past, with this payment; its last block, as `sync.trusted` names one."""
+async def _goes_on(graph: Graph, four: list[NodeProcess], amount: str, further: int) -> tuple[str, int]:
+    """From the common past, with this payment and `further` ones: the block before those, as `sync.trusted` names one, and the
+    last block's height."""
     await graph.start(*(node.name for node in four))
     await _pays(graph, amount, LATER)
     status = await four[0].api.status()
+    await _pays(graph, "0.000001", further)
+    end = int((await four[0].api.status())["height"])
     await _stop(four)
-    return f"{status['height']}-{status['block_id']}"
+    return f"{status['height']}-{status['block_id']}", end
 
 
 async def _stop(nodes: list[NodeProcess]) -> None:
