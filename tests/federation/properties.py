@@ -15,7 +15,7 @@ from .events import Benched, Drawn, Ended, Failed, Flow, Gone, Measured, Screene
 from .generate import HONEST, Player
 from .graph import Graph
 from .records import ACTIVE, BOUNTY, DRAWING, END, FEES, PENDING, Federation
-from .scenario import ALIGNED, AWAY, COPY, EMPTY, EQUAL, OPENED, STALE, USED, Measure, Params, Terms
+from .scenario import ALIGNED, AWAY, COPY, EMPTY, EQUAL, OPENED, STALE, USED, Measure, Params, ServeCells, ServeFederation, Terms
 
 PROPERTIES: dict[str, str] = {
     "conserved": "balances, escrows and what was burned are together what they were at the start",
@@ -142,6 +142,8 @@ class Checker:
         """By account and origin: time of the last strike."""
         self.able: set[bytes] = set()
         """Who could be drawn after the last block."""
+        self.served: set[bytes] = set()
+        """Who said in this block that it serves, though it may have taken that back."""
         self.flagged = 0
         """How many had the flag then."""
         self.ended: Counter[str] = Counter()
@@ -154,6 +156,7 @@ class Checker:
         for ref, federation in graph.federations.items():
             if ref not in self.known:
                 self.known[ref], self.watched[ref] = federation, Watched()
+        self.served = {entry.sender for entry in player.entries if isinstance(entry.message, ServeFederation | ServeCells)}
         for event in graph.events:
             self.told(player, event)
         self.money(graph)
@@ -261,7 +264,7 @@ class Checker:
         federation, watched, who = self.known[event.federation], self.watched[event.federation], set(event.who)
         now = able(graph)
         need("seats", len(who) == len(event.who) and federation.sponsor not in who, "one sits twice, or the sponsor")
-        need("seats", who <= now | self.able, "one is not able")
+        need("seats", who <= now | self.able | self.served, "one is not able")
         members = joined(federation)
         if not event.attempt:
             need("panel", not who & set(watched.panel) and len(who) <= 5, "one sits twice")
@@ -394,10 +397,10 @@ class Checker:
             need("ends", graph.height <= federation.draw_height, "a draw is late")
 
     def unnamed(self, federation: Federation, watched: Watched, former: bytes) -> bool:
-        """Whether the index of one that is known no more could go over."""
+        """Whether the index of one that lost it could go over; in the same block it may have come again, with another one."""
         summed = any(former in one for sets in watched.chains.values() for one in sets)
         runs = federation.attempt is not None and former in federation.attempt.roster
-        return former not in federation.members and not summed and not runs and watched.benches[former] <= federation.starts
+        return not summed and not runs and watched.benches[former] <= federation.starts
 
     def accounts(self, graph: Graph) -> None:
         for who, account in graph.accounts.items():

@@ -67,7 +67,7 @@ class CellChecker(Checker):
 
     def drawn_three(self, graph: Graph, federation: Federation, event: Drawn) -> None:
         watched, who, now = self.watched[federation.id], set(event.who), able_for_cells(graph)
-        need("seats", federation.sponsor not in who and who <= now | self.serving, "one is not able")
+        need("seats", federation.sponsor not in who and who <= now | self.serving | self.served, "one is not able")
         seats = watched.seats.setdefault(event.attempt, set())
         need("seats", not seats & who and len(who) <= 3, "one is drawn again")
         seats |= who
