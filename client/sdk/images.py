@@ -48,7 +48,7 @@ def is_built(image: Any) -> bool:
     if callable(getattr(image, "build", None)):
         return True
     path = Path(image).expanduser()
-    return path.is_dir() or path.suffix == ".py"
+    return os.path.isdir(path) or path.suffix == ".py"
 
 
 def smallest() -> Json:

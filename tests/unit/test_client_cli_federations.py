@@ -221,10 +221,10 @@ def test_who_opens_for_a_small_model_is_told_what_is_too_little(
     tmp_path: Path, aggregators: int, rows: int | None, said: tuple[str, ...]
 ) -> None:
     """Of 21 values 1,050 hidden rows, and six that could aggregate."""
-    path = tmp_path / "hidden.csv"
+    path = tmp_path / "hidden{0}.csv"
     path.write_bytes(b"1,2\n" * (rows or 0))
     quote = cast("FederationQuote", {"secrecy": "sum", "aggregators": aggregators})
-    told = said_of_secrecy(21, None, quote, None if rows is None else path)
+    told = said_of_secrecy(21, None, quote, None if rows is None else path, "--secrecy open")
     assert [text for text in ("nodes could add up", "lines") if text in told] == [text.split(" ", 1)[1] for text in said]
     assert all(text in told for text in said)
 

@@ -72,8 +72,9 @@ async def test_a_federation_is_opened_after_its_cost_and_only_then(tmp_path: Pat
             {"min_members": "12", "max_members": "20", "model_dims": "21", "model_size": "284", "split": ""},
             ["four of sixteen 86 to 118 %", "owners who send noise", "could add up: of 6 and more"],
         ),
+        ({"model_dims": "21", "model_size": "284", "secrecy": ""}, ["'open to aggregators' is taken"]),
     ],
-    ids=["few", "krum", "cells"],
+    ids=["few", "krum", "cells", "small"],
 )
 async def test_who_opens_by_the_form_reads_what_the_command_says(tmp_path: Path, changes: dict[str, str], says: list[str]) -> None:
     """Before it is opened: what bad owners cost without a reference, and what a sponsor pays for."""

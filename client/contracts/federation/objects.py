@@ -358,6 +358,7 @@ class FederationsCalls(NodeObject, Generic[F]):
         Raises UsageError, and RejectedError with the rule where the ledger would refuse it; nothing is sent then.
         """
         from learningchain.client.contracts.federation.offer import (
+            check_hidden,
             check_noise,
             check_schema,
             content_name,
@@ -375,6 +376,8 @@ class FederationsCalls(NodeObject, Generic[F]):
         test = None if hidden is None else Path(hidden).expanduser()
         first = await asyncio.to_thread(initial_model, began)
         check_noise(dp, first["dims"], min_members)
+        if test is not None:
+            check_hidden(test)
         body: dict[str, Any] = {"bounty": credits_text(bounty, "bounty"), "target": loss_text(target), "rounds": rounds}
         body |= {"ends_in_s": seconds(ends, "ends"), "round_s": seconds(round_time, "round_time"), "pace_s": seconds(pace, "pace")}
         body |= {"admit": admit, "rule": rule, "reference": reference is not None, "vetted": vetted, "min_members": min_members}
@@ -398,7 +401,7 @@ class FederationsCalls(NodeObject, Generic[F]):
                 body["hidden"], duties["hidden_key"] = await asyncio.to_thread(encrypted, test, sealed)
             quote = await self._node.quote_federation(body | {"look_after": duties})
             taken(quote)
-            told = said_of_secrecy(first["dims"], secrecy, quote, test).format(terms="secrecy='open'")
+            told = said_of_secrecy(first["dims"], secrecy, quote, test, "secrecy='open'")
             minds: list[str] = said_of_rules(
                 first["dims"], quote, min_members, reference=reference is not None, krum=rule == "krum"
             )

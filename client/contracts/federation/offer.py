@@ -42,9 +42,9 @@ def initial_model(path: Path) -> Json:
     return {"size": layout.size, "dims": layout.dims}
 
 
-def said_of_secrecy(dims: int, wanted: str | None, quote: FederationQuote, hidden: Path | None) -> str:
+def said_of_secrecy(dims: int, wanted: str | None, quote: FederationQuote, hidden: Path | None, asks: str) -> str:
     """What is said of a small model before it is offered: what a cell is, and what is too little for one; or that aggregators read
-    its updates where nobody asked for that. Of others nothing."""
+    its updates where nobody asked for that. Of others nothing. `asks`: how one asks for that."""
     from learningchain.chain.contracts.federation.messages import MASKED_DIMS
 
     if dims >= MASKED_DIMS or wanted == "open":
@@ -52,7 +52,7 @@ def said_of_secrecy(dims: int, wanted: str | None, quote: FederationQuote, hidde
     if quote["secrecy"] == "sum":
         return " ".join((TO_SPONSOR, *_too_little(dims, quote["aggregators"], hidden)))
     return (
-        f"The model has {dims} values, and {{terms}} is taken. The aggregators of a round read each member's update as it is; "
+        f"The model has {dims} values, and {asks} is taken. The aggregators of a round read each member's update as it is; "
         f"members are told before they join. {OPEN_ALTHOUGH_SMALL}"
     )
 
@@ -112,6 +112,12 @@ def check_schema(path: Path) -> None:
         raise UsageError(f"schema: {path}: {problem}") from None
 
 
+def check_hidden(file: Path) -> None:
+    """Raises `UsageError`."""
+    if not file.is_file() or not file.stat().st_size:
+        raise UsageError(f"hidden: there is no file {file}, or it is empty")
+
+
 def encrypted(file: Path, target: Path) -> tuple[Json, str]:
     """What an opening says of a hidden test file, and its new key. Raises `UsageError`."""
     import secrets
@@ -119,8 +125,7 @@ def encrypted(file: Path, target: Path) -> tuple[Json, str]:
     from learningchain.chain.crypto import sha256
     from learningchain.client.keys import hidden
 
-    if not file.is_file() or not file.stat().st_size:
-        raise UsageError(f"hidden: there is no file {file}, or it is empty")
+    check_hidden(file)
     key = secrets.token_bytes(hidden.KEY)
     plain = hidden.encrypt(file, target, key, secrets.token_bytes(hidden.NONCE))
     said = {"cid": content_name(target), "plain_hash": plain.hex(), "key_hash": sha256(key).hex(), "size": target.stat().st_size}

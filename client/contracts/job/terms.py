@@ -3,6 +3,7 @@ what is said there goes before."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -52,7 +53,7 @@ class PostTerms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 def combined(folder: Path | None, said: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """The terms of a posting, and where each comes from: what was `said` (None: nothing), else `job.toml`. Raises `UsageError`."""
-    found = {} if folder is None or not folder.is_dir() else terms_of(folder)
+    found = {} if folder is None or not os.path.isdir(folder) else terms_of(folder)
     spoken = {name: value for name, value in said.items() if value is not None}
     return found | spoken, dict.fromkeys(found, FILE) | dict.fromkeys(spoken, "")
 

@@ -14,6 +14,7 @@ from learningchain.client.cli.ledger import MAX_WAIT, Wait, finished
 from learningchain.client.cli.options import Parameter
 from learningchain.client.cli.paper import Console
 from learningchain.client.contracts.federation.offer import (
+    check_hidden,
     check_noise,
     check_schema,
     content_name,
@@ -132,6 +133,8 @@ def open_(
     check_noise(dp, begin["dims"], min_members, force)
     if schema is not None:
         check_schema(schema)
+    if hidden is not None:
+        check_hidden(hidden)
     own_name = None if name is None else checked(name)
     wait = min(wait, MAX_WAIT)
 
@@ -154,8 +157,8 @@ def open_(
         quote = await node.quote_federation(sent)
         for text in said_of_rules(begin["dims"], quote, min_members, reference=reference is not None, krum=rule == "krum"):
             common.out.note(f"Before you open it: {text}.")
-        if said := said_of_secrecy(begin["dims"], secrecy, quote, hidden):
-            common.out.note(said.format(terms="--secrecy open"))
+        if said := said_of_secrecy(begin["dims"], secrecy, quote, hidden, "--secrecy open"):
+            common.out.note(said)
         if dry_run:
             return quote, None
         _require(quote, force=force)

@@ -82,7 +82,7 @@ def _minds(body: Mapping[str, Any], quote: Any) -> list[str]:
     """What a sponsor should know before it opens this, as `fed open` says it."""
     dims, owners = body["model"]["dims"], body.get("min_members", 0)
     rules = said_of_rules(dims, quote, owners, reference=False, krum=body.get("rule") == "krum")
-    secrecy = said_of_secrecy(dims, body.get("secrecy"), quote, None)
+    secrecy = said_of_secrecy(dims, body.get("secrecy"), quote, None, "'open to aggregators'")
     return [*(f"Before you open it: {text}." for text in rules), *([secrecy] if secrecy else [])]
 
 
