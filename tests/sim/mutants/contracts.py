@@ -272,14 +272,14 @@ MUTANTS = (
     rule(
         "wrong winner: the first instead of the lowest loss",
         "verification.ranking",
-        "if improves(entry.loss, best.loss, tol):",
+        "if start < len(losses) and min(losses[start:]) <= needed[leaders[-1]]:",
         "if False:",
     ),
     rule(
         "small improvement takes the lead",
         "verification.ranking",
-        "if improves(entry.loss, best.loss, tol):",
-        "if entry.loss < best.loss:",
+        "[entry.loss - 2 * tol(entry.loss) for entry in left]",
+        "[entry.loss - 1 for entry in left]",
     ),
     rule(
         "loser banned instead of the cheater",
