@@ -15,8 +15,9 @@ import pytest
 from learningchain.sandbox import Progress, RunStatus, SandboxUnavailable
 from learningchain.sandbox.images import build_python_image
 from learningchain.sandbox.oci.service import OciSandbox
+from learningchain.sandbox.phases import PHASES
 
-from .backend_suite import LARGE, BackendSuite
+from .backend_suite import LARGE, SUM, BackendSuite
 from .newer import FIRST, HOOKED, SECOND, device, write_spec
 from .oci_room import DELEGATED, NOBODY, ON_ONE, UNIFIED, UNSHARE, cdi_folder, oci_room
 from .test_backend import archive as archive
@@ -50,7 +51,10 @@ def test_nobody_trains_and_evaluates(backend: OciSandbox, archive: tuple[Path, s
     assert (outcome.status, outcome.loss) == (RunStatus.OK, 375_000_000), outcome
 
 
-def test_nobody_reads_a_data_set(backend: OciSandbox, archive: tuple[Path, str], tmp_path: Path) -> None:
+def test_nobody_reads_a_data_set(
+    backend: OciSandbox, archive: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PHASES, "sum", SUM)
     BackendSuite().test_a_data_set_is_read_by_any_number_of_runs(backend, backend.load_archive(*archive), tmp_path)
 
 
