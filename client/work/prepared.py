@@ -22,7 +22,8 @@ GONE: Final = (
     "the container engine is gone, so this node runs nothing: {}. Start it again; the node goes on by itself once its limits hold"
 )
 RESTS: Final = (
-    "of the other machines of this node {}. Look there why it starts again and again, or goes: learningchain machine doctor"
+    "{}. Look there why: learningchain machine doctor on a machine, of a cluster what its job wrote. It takes runs again by itself "
+    "after that time, and at once after a start of this node"
 )
 
 

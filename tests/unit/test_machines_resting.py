@@ -52,6 +52,7 @@ async def test_a_machine_that_starts_again_and_again_rests(site: Site, monkeypat
         async with _by_hand(site, secrets):
             clock[0] += seconds - 1
             assert site.state("gpu1") == "failing" and f"none for {seconds / 60:g} minutes" in notices(site)[0]
+            assert "at once after a start of this node" in notices(site)[0]
             assert (await site.run(spec())).status is RunStatus.OK and site.own.ran.pop() == "train-ok"
             clock[0] += 1
             assert site.state("gpu1") == "ready" and not notices(site)
