@@ -18,6 +18,7 @@ import csv
 import importlib
 import importlib.metadata
 import json
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -200,7 +201,7 @@ As the sponsor, on a node that is no owner:
 
 {own}    learningchain fed open --image-archive {folder}/image.tar --model {folder}/model.safetensors \\
         --schema {folder}/schema.json --bounty 30 --target {target} --rounds {rounds} --ends 1d --round-time {round} \\
-        --train-time 60s --params '{params}' --clip {clip:g} --mem-mb {mem_mb} --tmp-mb 8 --admit open --max-members 4{more}
+        --train-time 60s --params '{params}' --clip {clip:g} --mem-mb {mem_mb} --tmp-mb 8 --admit open --max-members {members}{more}
 
 As each owner, on a node of its own, with a folder of its own (owner1, owner2 ...):
 
@@ -241,6 +242,10 @@ def main(argv: list[str]) -> int:
     given = parser().parse_args(argv)
     name, folder, one = given.name, given.folder, EXAMPLES[given.name]
     try:
+        if given.owners < 1:
+            raise ValueError("one owner at least has rows")
+        if (folder / f"owner{given.owners + 1}").exists():
+            raise ValueError(f"{folder} has shares for more owners, of the same rows: take another folder, or remove this one")
         folder.mkdir(parents=True, exist_ok=True)
         print(build(name, folder / "image.tar"))
         (folder / "model.safetensors").write_bytes(model_bytes(initial(name)))
@@ -254,11 +259,13 @@ def main(argv: list[str]) -> int:
         for who, share in zip(people, dealt(training, len(people), seed=1, skew=4.0), strict=True):
             (folder / who).mkdir(exist_ok=True)
             (folder / who / "cases.csv").write_bytes(share)
-        own = f"    learningchain data add cases {folder}/sponsor --schema {folder}/schema.json\n" if one.reference else ""
+        place = shlex.quote(str(folder))
+        own = f"    learningchain data add cases {place}/sponsor --schema {place}/schema.json\n" if one.reference else ""
         more, round_time = (" --reference cases", "10m") if one.reference else ("", "60s")
         told = {"own": own, "more": more, "round": round_time} | {
             "name": name,
-            "folder": folder,
+            "folder": place,
+            "members": max(4, given.owners),
             "classes": len(asked["classes"]),
             "target": one.target,
             "rounds": one.rounds,

@@ -230,6 +230,18 @@ def test_what_a_sponsor_types_for_a_small_model_has_what_cells_need(tmp_path: Pa
         assert len(features(fields, json.loads(line))) == build.initial("credit-numbers")["weights"].size, "it is a row"
 
 
+def test_a_sponsor_of_many_types_it_for_all_and_no_row_goes_to_two_owners(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "of many"
+    assert build.main(["credit-numbers", str(place), "--owners", "6"]) == 0
+    typed = (place / "README.md").read_text()
+    assert "--max-members 6" in typed and f"--model '{place}'/model.safetensors" in typed and f"cases '{place}'/sponsor" in typed
+    for owners, why in (("5", "for more owners"), ("0", "one owner at least"), ("-2", "one owner at least")):
+        assert build.main(["credit-numbers", str(place), "--owners", owners]) == 2
+        assert why in capsys.readouterr().err
+
+
 def test_owners_get_every_row_once_and_see_different_cases() -> None:
     table = build.split_rows(NAME)[0]
     whole = sorted(rows_of(table))
