@@ -23,6 +23,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from learningchain.sandbox.docker.devices import CDI_FOLDERS, OCI_ENGINE
+from learningchain.sandbox.errors import BadImage
 from learningchain.sandbox.oci.containers import CallRefused, Container, Containers
 from learningchain.sandbox.oci.groups import ControlGroups, processors_bound
 from learningchain.sandbox.oci.trees import TreeError, Trees, UnpackedImage, unpack_files
@@ -105,7 +106,7 @@ class Handler(BaseHTTPRequestHandler):
             raise CallRefused(501, f"this engine has no {method} {path[:100]}")
         except CallRefused as refused:
             self._send(refused.status, {"message": str(refused)})
-        except (TreeError, KeyError, ValueError) as problem:
+        except (TreeError, BadImage, LookupError, ValueError) as problem:
             self._send(400, {"message": f"{type(problem).__name__}: {problem}"[:400]})
         except BrokenPipeError:
             self.close_connection = True

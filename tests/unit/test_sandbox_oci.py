@@ -6,6 +6,7 @@ import io
 import resource
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,10 +16,12 @@ from learningchain.sandbox.data import scan_folder
 from learningchain.sandbox.docker.devices import DeviceParts
 from learningchain.sandbox.docker.isolation import MASKED_PATHS, job_config, volume_mount
 from learningchain.sandbox.docker.volumes import packed
+from learningchain.sandbox.oci.api import Handler
 from learningchain.sandbox.oci.bundle import environment, runtime_config
 from learningchain.sandbox.oci.containers import Container, code_of
 from learningchain.sandbox.oci.host import OciEngine
 from learningchain.sandbox.oci.trees import TreeError, UnpackedImage, apply_layer, unpack_files
+from learningchain.sandbox.oci.volumes import Volumes
 from learningchain.sandbox.targuard import FILE, FOLDER, HARD_LINK, SYMBOLIC_LINK
 from learningchain.sandbox.tarwriter import END, header, padding
 
@@ -182,3 +185,25 @@ def test_a_data_set_lies_in_its_volume_as_it_was_sent_and_nothing_leads_out(tmp_
     for archive, below, why in ((link, "files", "is no file"), (sent, "out", "is no folder"), (sent, "files", "exists")):
         with pytest.raises((TreeError, OSError), match=why):
             unpack_files(io.BytesIO(archive), volume, below)
+
+
+@pytest.mark.parametrize(
+    ("below", "name", "status"), [("", "a", 200), ("/../..", "a", 400), ("", "../a", 400), ("", ".", 400), ("/no", "a", 400)]
+)
+def test_whatever_is_sent_has_an_answer(tmp_path: Path, below: str, name: str, status: int) -> None:
+    volumes, body = Volumes(tmp_path / "kept", tmp_path / "mounted"), header(name, FILE) + END
+    volumes.create("lc-1", {}, {})
+    (tmp_path / "kept/lc-1/_data/files").mkdir()
+    handler: Any = Handler.__new__(Handler)
+    handler.server = SimpleNamespace(containers=containers_with("lc-1", "/lc/data"), volumes=volumes)
+    handler.path, handler.headers = f"/v1.41/containers/x/archive?path=/lc/data/files{below}", {"Content-Length": len(body)}
+    answers: list[int] = []
+    handler.rfile, handler.wfile, handler.request_version = io.BytesIO(body), io.BytesIO(), "HTTP/1.1"
+    handler.send_response = answers.append
+    handler.send_header, handler.end_headers = lambda *_: None, lambda: None
+    handler.do_PUT()
+    assert answers == [status]
+
+
+def containers_with(volume: str, target: str) -> Any:
+    return SimpleNamespace(find=lambda _: SimpleNamespace(mounts=[{"Source": volume, "Target": target}]))
