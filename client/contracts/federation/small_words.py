@@ -12,12 +12,16 @@ OF_A_CELL: Final = (
     "where all owners' updates are alike, 0.3 after three rounds, 0.2 after eight; to an aggregator 0.6, 0.4, 0.25",
     "a sponsor whose evaluator finds no progress has one model trained on as often as it likes: five sums on the first model point "
     "this node's way at cosine 0.6 to 0.7; its losses stand on the ledger, so leave",
-    "two of the three aggregators together, or all others of the cell together, read this node's update",
+    "two of the three aggregators together, or all others of the cell together, read this node's update; all others but one point "
+    "its way at cosine 0.5 from one sum, 0.65 to 0.75 from five on the first model, 0.75 to 0.8 from twenty",
+    "two friends among the aggregators have the third out for good by saying another thing: in twenty attempts two of five are "
+    "then drawn together 17 times, two of seven 8; of ten and more hardly more often than by chance",
     "who leaves, or is silent, is guessed from the sums before and after: cosine 0.3 from two sums, 0.6 from ten; by an aggregator "
     "that is drawn each time 0.5 and 0.75",
     "nobody can remove you from the cell but by closing; a sponsor whose image fails on your data three times can",
     "if you send nothing within the round's time in three of 16 attempts you are out of the cell for good; you may join again, "
-    "and wait until four do",
+    "and wait until four do; one of four or five aggregators that denies files, with an owner beside it, cost two of four others "
+    "their places in twelve rounds, although they had sent them",
     "where one of the cell sends nothing, or what is not proved, nobody of it is summed or paid in that attempt: two of five who "
     "take turns spoil four of sixteen attempts for good, and keep their places; owners of more than half of an attempt's files who "
     "serve nobody stop their cells to the last start, and lose nothing by it",
