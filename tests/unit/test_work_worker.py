@@ -383,6 +383,7 @@ def test_what_is_this_node_s_own_trouble_is_told_as_such_and_not_held_against_th
         b.worker.handle(RunEnded(train.run, status, "the disk is full"))
         b.chain.block(60_000)
         (train, *_) = trainings(b.look()) or (train,)
+    b.worker.handle(ImageReady(job, IMAGE))  # brought once more, for another use than training
     told = [one.text for one in b.worker.notices() if one.topic == "training.broken"]
     why = b.worker.explain(b.chain.state, job, b.chain.clock) or ""
     assert "given up after 3 failures in a row: the disk is full" in why

@@ -131,6 +131,8 @@ class _JobProgress:
     excused: int = 0
     retry_at: int = 0
     gave_up: str = ""
+    by_machines: bool = False
+    """Whether it was given up for troubles of this node's own machines alone."""
     best: tuple[int, Model] | None = None
     """(measured loss, model) that is not claimed yet."""
     runs: dict[str, _Running] = field(default_factory=dict)
@@ -162,11 +164,6 @@ class _JobProgress:
     def taken(self) -> set[int]:
         """Attempts that are used up or under way."""
         return self.used | {running.attempt for running in self.runs.values() if not running.claim}
-
-    @property
-    def by_machines(self) -> bool:
-        """Whether it was given up for troubles of this node's own machines alone."""
-        return bool(self.gave_up) and self.machines == self.failures
 
     @property
     def training(self) -> int:
@@ -742,6 +739,7 @@ class Worker(Machine):
         progress.failures, progress.machines = progress.failures + 1, progress.machines + machines
         if lasting or progress.failures >= MAX_FAILURES:
             progress.gave_up = f"given up after {progress.failures} failures in a row: {reason}"
+            progress.by_machines = progress.machines == progress.failures
             if progress.by_machines:
                 progress.gave_up += f". {OWN_TROUBLE}"
             self._open.drop(job)
