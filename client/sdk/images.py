@@ -44,11 +44,18 @@ def described(archive: Path, image: ScannedImage) -> Json:
 
 
 def is_built(image: Any) -> bool:
-    """Whether it has to be built: a folder, a module, functions."""
+    """Whether it has to be built: a folder, a module, functions. Raises `UsageError` where there is nothing of that name."""
     if callable(getattr(image, "build", None)):
         return True
     path = Path(image).expanduser()
-    return os.path.isdir(path) or path.suffix == ".py"
+    if os.path.isdir(path) or path.suffix == ".py":
+        return True
+    if "@sha256:" not in str(image) and not os.path.isfile(path):
+        raise UsageError(
+            f"There is no file or folder {path}. Name an archive (learningchain job build, docker save), a job's folder or module, "
+            "or an image in a registry as name@sha256:..."
+        )
+    return False
 
 
 def smallest() -> Json:
@@ -73,11 +80,6 @@ def _archive(image: Any, scratch: Path) -> Path:
         with open_base(own_base()) as base:
             build_folder(path, built, base)
         return built
-    if not path.is_file():
-        raise UsageError(
-            f"There is no file or folder {path}. Name an archive (learningchain job build, docker save), a job's folder or module, "
-            "or an image in a registry as name@sha256:..."
-        )
     return path
 
 

@@ -71,7 +71,7 @@ async def test_a_sponsor_opens_one_and_it_stands_as_it_was_said(api: Api, tmp_pa
         ({"schema": "nowhere"}, learningchain.UsageError, "no file nowhere"),
         ({"hidden": "nowhere"}, learningchain.UsageError, "no file nowhere"),
         ({"hidden": "nowhere", "image": "."}, learningchain.UsageError, "no file nowhere"),  # before anything is built
-        ({"image": "a" * 300}, learningchain.UsageError, "cannot be read"),
+        ({"image": "a" * 300}, learningchain.UsageError, "no file or folder"),
         ({"bounty": "much"}, learningchain.UsageError, "bounty cannot be 'much'"),
         ({"ends": "soon"}, learningchain.UsageError, "ends cannot be 'soon'"),
         ({"dp": 9}, learningchain.UsageError, "0 to 8"),

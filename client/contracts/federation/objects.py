@@ -378,6 +378,7 @@ class FederationsCalls(NodeObject, Generic[F]):
         check_noise(dp, first["dims"], min_members)
         if test is not None:
             check_hidden(test)
+        built = is_built(image)
         body: dict[str, Any] = {"bounty": credits_text(bounty, "bounty"), "target": loss_text(target), "rounds": rounds}
         body |= {"ends_in_s": seconds(ends, "ends"), "round_s": seconds(round_time, "round_time"), "pace_s": seconds(pace, "pace")}
         body |= {"admit": admit, "rule": rule, "reference": reference is not None, "vetted": vetted, "min_members": min_members}
@@ -391,7 +392,7 @@ class FederationsCalls(NodeObject, Generic[F]):
         if table is not None:
             check_schema(table)
             body["schema"] = content_name(table)
-        if is_built(image):  # which may take minutes
+        if built:  # which may take minutes
             taken(await self._node.quote_federation(smallest() | body | {"look_after": duties}))
         with tempfile.TemporaryDirectory(prefix="learningchain-") as scratch:
             named, archive = await asyncio.to_thread(prepare, image, Path(scratch))

@@ -227,13 +227,14 @@ class JobsCalls(NodeObject, Generic[J]):
         secret = None if "hidden" not in terms else Path(terms["hidden"]).expanduser()
         if secret is not None:
             readable(secret)
+        built = is_built(image)
         await self._node.status()  # a node that is away is told before a long build
         body |= await data_of(self._node, named_sets)
         with tempfile.TemporaryDirectory(prefix="learningchain-") as scratch:
             earlier = None if "begin_with" not in terms else Path(scratch) / "earlier-model"
             if earlier is not None:
                 body |= await earlier_of(self._node, terms["begin_with"], earlier)
-            if is_built(image):  # which may take minutes
+            if built:  # which may take minutes
                 taken(await self._node.quote_job(body | smallest()))
             named, archive = await asyncio.to_thread(prepare, image, Path(scratch))
             body, sealed = named | body, None
