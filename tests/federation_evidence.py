@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
+from unittest.mock import patch
 
 from learningchain.chain.contracts.federation import records
 from learningchain.chain.contracts.federation.messages import federation_id_of
-from learningchain.chain.host import escrow_key
+from learningchain.chain.contracts.membership.indexes import is_available
+from learningchain.chain.host import ACTIVE, SUSPENDED, escrow_key
 from learningchain.chain.types import LogEvent
-from learningchain.client.contracts.federation.audit.evidence import OPENED, STARTED, AuditStep, FederationEvidence
+from learningchain.client.contracts.federation.audit import cells
+from learningchain.client.contracts.federation.audit.evidence import DRAWN, OPENED, STARTED, VOID, AuditStep, FederationEvidence
 from tests.federation.generate import Player
 from tests.federation.scenario import Entry
 from tests.federation_driver import Ledger, RealNaming, bounds_of
@@ -48,24 +52,35 @@ class EvidenceLedger(Ledger):
                 continue
             known.steps.append(AuditStep(self.height, self.clock, self.beacon, bytes(32), sender, about, own))
             for event in own:
-                if isinstance(event, LogEvent) and event.topic == STARTED and event.data[0]:
+                if not isinstance(event, LogEvent) or event.topic not in (STARTED, DRAWN, VOID) or not event.data[0]:
+                    continue
+                if event.topic != VOID:
                     known.rosters[event.data[1]] = tuple(self.get(records.roster_key(ref)).members)
+                if event.topic != STARTED and event.data[1] not in known.flags:
+                    known.flags[event.data[1]] = self._flags(ref)
             self._look(known)
+
+    def _flags(self, ref: bytes) -> dict[bytes, bool | None]:
+        """A draw is a deadline, which comes before the messages of its block."""
+        found = {who: is_available(self.store, self.clock, who) for who, _ in self.below(records.MEMBERS_OF + ref)}
+        return {who: on if self.is_active(who, ACTIVE, SUSPENDED) else None for who, on in found.items()}
 
     def _look(self, known: FederationEvidence) -> None:
         """Its records as they stand, while they do."""
         ref = known.federation
         if (now := self.get(records.federation_key(ref))) is None or (known.record is not None and known.record.end):
             return
+        known.cells = self.get(records.cell_key(ref))
         known.record, known.members = now, self.below(records.MEMBERS_OF + ref)
         bounty, fees = (self.get(escrow_key(shape(ref))) for shape in (records.bounty_escrow, records.fee_escrow))
         known.escrows = (bounty.amount if bounty else 0), (fees.amount if fees else 0)
 
 
-def evidence_of(seed: int, player: type[Player] = Player) -> list[FederationEvidence]:
+def evidence_of(seed: int, player: type[Player] = Player) -> Iterator[FederationEvidence]:
+    """Whoever judges it does so within the bounds of the scenario, too."""
     played = player(seed, naming=(naming := RealNaming())).run()
     ledger = EvidenceLedger(played, naming)
-    with bounds_of(played.params):
+    with bounds_of(played.params), patch.object(cells, "MOST_CELLS", played.params.cells):
         for block in played.blocks:
             ledger.carry_out(block)
-    return list(ledger.found.values())
+        yield from ledger.found.values()
