@@ -27,7 +27,7 @@ from tests.cell_evidence import watched
 from tests.reached import reached
 from tests.unit.test_federation_audit import OTHER, Tamper, cheap, drop, events, other, pay, recorded, signed, swap, tell
 from tests.unit.test_federation_cells import PEOPLE, Wild
-from tests.vectors.celled_plays import Cells
+from tests.vectors.celled_plays import Cells, drawn
 from tests.vectors.celled_rounds import CELLED
 from tests.vectors.celled_several import (
     IDLE,
@@ -43,7 +43,7 @@ from tests.vectors.celled_several import (
     several,
     to_measure,
 )
-from tests.vectors.federation_plays import OWNERS, cid
+from tests.vectors.federation_plays import FIRST, OWNERS, Train, cid, flagged_alone
 from tests.vectors.kit import id_of
 
 ITEMS = {
@@ -108,6 +108,54 @@ def test_no_play_of_the_rules_is_accused(play: Callable[[], Any]) -> None:
         evidence.flags = flags
         audit = audit_federation(evidence)
         assert not wrong(audit) or evidence.terms is None, [one for one in audit.findings if one.verdict == AuditVerdict.DIFFERS]
+
+
+def sums_and_commits() -> None:
+    """Who says a Screen last seals in the same transaction; who says a sum last commits to what it measured of it."""
+    play = drawn("what one transaction may hold", "LC-FED-60", rounds=1)
+    play.to_screen(*OWNERS[:4])
+    play.pins(1)
+    *others, last = sorted(play.aggregators(), key=play.panel().__contains__)
+    play.all({name: play.screen([USED] * 4) for name in others})
+    together(play, last, play.screen([USED] * 4), play.seal(last, 2))
+    play.all({name: play.seal(name, 2) for name in others})
+    play.all({name: play.pin(name, 2) for name in play.aggregators()})
+    play.all({name: play.sum_of("sum") for name in others})
+    said = play.list((1000, 18 * 10**8), (500, 19 * 10**8), (250, 17 * 10**8))
+    together(play, last, play.sum_of("sum"), play.list_commitment(last, said))
+    play.all({name: play.list_commitment(name, said) for name in play.panel() if name != last})
+    play.all({name: play.list_opening(said) for name in play.panel()})
+
+
+def sums_and_has_other_data() -> None:
+    """Members add up, and are paid by examples: one says with its sum that its data are fewer now."""
+    play = Train("what one transaction may hold", "LC-FED-40", flagged_alone(*OWNERS[:3]))
+    play.serving(*OWNERS[:3]).opens(split=2, rounds=1)
+    play.join(*OWNERS[:4], n=10)
+    play.begin(0)
+    play.measured(FIRST)
+    play.begin(1)
+    play.ready()
+    play.files(*OWNERS[:4])
+    play.have()
+    play.pins(1)
+    play.all({name: play.screen([USED] * 4) for name in play.deciding()})
+    play.pins(2)
+    *others, last = play.deciding()
+    play.all({name: play.sum("better") for name in others})
+    together(play, last, play.sum("better"), m.NewData(play.federation, bytes(32), 2))
+    play.measured(5 * 10**8)
+
+
+def together(play: Train, who: str, *ops: Any) -> None:
+    assert play.block(play.tx(who, *ops)) == [0]
+
+
+@pytest.mark.parametrize("play", [sums_and_commits, sums_and_has_other_data])
+def test_what_stands_in_one_transaction_with_what_makes_way_for_it_is_heard_in_its_place(play: Callable[[], Any]) -> None:
+    evidence = watched(play)
+    assert evidence.record is not None and evidence.record.paid
+    assert not wrong(audit_federation(evidence))
 
 
 def test_of_random_federations_with_cells_nothing_differs() -> None:

@@ -45,6 +45,8 @@ class PanelAudit:
         self._notes = notes
         self._seats: list[bytes] = []
         self._beacon = b""
+        self._early: list[tuple[bytes, CommitMeasure]] = []
+        """Of a measurement that the very transaction begins which they are in."""
         self.current: AuditedMeasurement | None = None
 
     @property
@@ -54,13 +56,11 @@ class PanelAudit:
 
     def hear(self, sender: bytes, said: Any) -> None:
         now = self.current
-        if (
-            now is None
-            or not isinstance(said, CommitMeasure | OpenMeasure | OpenSteps)
-            or (said.r, said.again) != (now.r, now.again)
-        ):
+        if not isinstance(said, CommitMeasure | OpenMeasure | OpenSteps):
             return
-        if isinstance(said, CommitMeasure):
+        if now is None or (said.r, said.again) != (now.r, now.again):
+            self._early += [(sender, said)] if isinstance(said, CommitMeasure) else []
+        elif isinstance(said, CommitMeasure):
             now.committed[sender] = said.commitment
         else:
             now.opened[sender] = said
@@ -75,7 +75,9 @@ class PanelAudit:
         self._notes.judge("draw", faults, f"{len(new)} seats of the panel in the order of their tickets", r)
 
     def asked(self, r: int, again: int, seats: list[bytes]) -> None:
-        self.current = AuditedMeasurement(r, again, seats)
+        early, self._early = self._early, []
+        committed = {who: said.commitment for who, said in early if (said.r, said.again) == (r, again)}
+        self.current = AuditedMeasurement(r, again, seats, committed=committed)
         if seats != self._seats:
             self._notes.judge("measurement", ["others are asked than were seated"], "", r)
 

@@ -65,8 +65,8 @@ class Replay:
         self._joined: set[bytes] = set()
         self._present: set[bytes] = set()
         """Members, and who waits to be one."""
-        self._asked: dict[bytes, bytes] = {}
-        """Who signed a wish to join, with which digest."""
+        self._asked: dict[bytes, JoinFederation | NewData] = {}
+        """Who signed a wish to join, and with which data."""
         self._member_faults: list[str] = []
         self._digests: dict[bytes, bytes] = {}
         self._sums: list[AuditedSum] = []
@@ -88,8 +88,7 @@ class Replay:
         self._attempts.hear(step.sender, said)
         self._panel.hear(step.sender, said)
         if isinstance(said, JoinFederation | NewData):
-            self._asked[step.sender] = said.digest
-            self._money.examples[step.sender] = said.n
+            self._asked[step.sender] = said
 
     def _moved(self, event: TransferEvent) -> None:
         """Every credit into and out of the two escrows; what pays somebody waits to be accounted for."""
@@ -166,7 +165,7 @@ class Replay:
             self._member_faults.append(f"{name} was let in by {step.sender.hex()[:12]}, who may not")
         if index in {known for who, known in self._money.indexes.items() if who != member}:
             self._member_faults.append(f"the index {index} of {name} is another one's")
-        digest = self._asked.get(member, b"")
+        digest = self._takes(member)
         if digest in {known for who, known in self._digests.items() if who != member and who in self._joined}:
             self._member_faults.append(f"{name} joined with the data of another member")
         self._digests[member], self._money.indexes[member] = digest, index
@@ -195,7 +194,13 @@ class Replay:
         self._attempts.forgotten(member)
 
     def _on_data(self, step: AuditStep, member: bytes) -> None:
-        self._digests[member] = self._asked.get(member, b"")
+        self._digests[member] = self._takes(member)
+
+    def _takes(self, member: bytes) -> bytes:
+        """With the event, and not with the message: a sum before it in the same transaction went by the data of before."""
+        asked = self._asked.get(member)
+        self._money.examples[member] = asked.n if asked is not None else 0
+        return asked.digest if asked is not None else b""
 
     # --- attempts ----------------------------------------------------------------------------------------------------------------
 
