@@ -33,6 +33,7 @@ except ModuleNotFoundError:
         "error: this needs numpy and scikit-learn. Install LearningChain with its extra `demo`: pip install 'learningchain[demo]'"
     ) from None
 
+from learningchain.chain.contracts.federation.messages import MOST_MEMBERS
 from learningchain.examples import images
 from learningchain.examples.data import DataMissing
 from learningchain.examples.digits.data import split_digits
@@ -242,8 +243,8 @@ def main(argv: list[str]) -> int:
     given = parser().parse_args(argv)
     name, folder, one = given.name, given.folder, EXAMPLES[given.name]
     try:
-        if given.owners < 1:
-            raise ValueError("one owner at least has rows")
+        if not 1 <= given.owners <= MOST_MEMBERS:
+            raise ValueError(f"a federation has 1 to {MOST_MEMBERS} owners")
         if (folder / f"owner{given.owners + 1}").exists():
             raise ValueError(f"{folder} has shares for more owners, of the same rows: take another folder, or remove this one")
         folder.mkdir(parents=True, exist_ok=True)

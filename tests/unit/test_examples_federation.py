@@ -237,7 +237,7 @@ def test_a_sponsor_of_many_types_it_for_all_and_no_row_goes_to_two_owners(
     assert build.main(["credit-numbers", str(place), "--owners", "6"]) == 0
     typed = (place / "README.md").read_text()
     assert "--max-members 6" in typed and f"--model '{place}'/model.safetensors" in typed and f"cases '{place}'/sponsor" in typed
-    for owners, why in (("5", "for more owners"), ("0", "one owner at least"), ("-2", "one owner at least")):
+    for owners, why in (("5", "for more owners"), ("0", "1 to 128 owners"), ("-2", "1 to 128 owners"), ("129", "1 to 128 owners")):
         assert build.main(["credit-numbers", str(place), "--owners", owners]) == 2
         assert why in capsys.readouterr().err
 
