@@ -149,6 +149,10 @@ class MachineHub:
             self._hang_up(machine)
         return True
 
+    def lets_in(self, name: str) -> bool:
+        """Whether a machine of this name has joined, or has a token that is good; not once it was removed."""
+        return name in {*(one.name for one in self.book.machines), *(one.name for one in self.book.invited(self._now_ms()))}
+
     def drain(self, name: str, on: bool) -> bool:
         """It takes no further run, also after a start of the node; those that it has go on. Raises `MachineError`."""
         return self.book.drain(name, on)

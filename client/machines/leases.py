@@ -208,6 +208,8 @@ class Leases:
                 if began:
                     return self._lost(lease, f"its program did not come to the node {within}")
                 return _came_to_nothing(f"the lease {lease.name}: it waited for its start, {self._why(lease)} {within}")
+            if not self._hub.lets_in(lease.name):
+                return _came_to_nothing(f"the lease {lease.name} was removed")
             await asyncio.sleep(PAUSE_S)
 
     def _lost(self, lease: Lease, why: str, *, excused: bool = True) -> RunResult:

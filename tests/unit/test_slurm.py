@@ -482,6 +482,17 @@ async def test_a_cluster_whose_jobs_take_no_run_rests_as_a_machine_does(cluster:
     assert not leases.resting(), "one that came ended the row"
 
 
+async def test_a_lease_that_is_removed_while_it_waits_is_ended_and_is_no_loss_of_the_cluster(cluster: Cluster) -> None:
+    cluster.played.queue("PENDING", "Resources")
+    running = asyncio.create_task(cluster.site.run(spec()))
+    name = await cluster.asked()
+    assert cluster.site.hub.remove(name)
+    result = await asyncio.wait_for(running, 10)
+    assert (result.status, result.lost, result.reason) == (RunStatus.ENGINE_ERROR, True, f"the lease {name} was removed")
+    await cluster.over()
+    assert not cluster.leases._losses.losses
+
+
 async def test_what_a_training_waited_for_the_end_of_a_rest_is_taken_off_its_time(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
