@@ -34,7 +34,7 @@ CASES: dict[str, str] = {
         "tests/unit/test_sandbox_checkpoints.py::test_what_takes_too_long_after_the_end_is_left"
     ),
     "client/machines/hub.py LOST_S": "tests/unit/test_machines.py::test_a_run_is_over_where_its_machine_stays_away",
-    "client/machines/joined.py LOSSES_S": "tests/unit/test_machines_resting.py::test_a_machine_that_starts_again_and_again_rests",
+    "client/machines/rests.py LOSSES_S": "tests/unit/test_machines_resting.py::test_a_machine_that_starts_again_and_again_rests",
     "client/machines/hub.py BACK_S": "tests/unit/test_machines.py::test_a_run_goes_on_over_a_start_of_the_node",
     "client/machines/hub.py UNASKED_S": "tests/unit/test_machines.py::test_a_run_that_nobody_goes_on_with_ends_on_the_machine",
     "client/machines/leases.py LET_GO_S": "tests/unit/test_slurm.py::test_a_training_runs_on_a_lease_that_goes_with_it",
@@ -227,7 +227,7 @@ NO_TENFOLD: dict[str, str] = {
     "nothing ends by it: when something begins, the window of a rate, how far a clock is believed, when somebody is warned": """
         client/contracts/job/roles/verifier.py LARGE_MS
         client/contracts/membership/roles/capacity.py START_MS
-        client/machines/joined.py LOSSES_S
+        client/machines/rests.py LOSSES_S
         p2p/content/day.py DAY_MS
         client/node/block_clock.py AHEAD_MS
     """,
@@ -239,7 +239,7 @@ REASONS: dict[str, str] = {
         client/machines/frames.py PING_S
         client/machines/gate.py DIALS_PER_S
         client/machines/hub.py CANCEL_LOOK_S FAILING_S
-        client/machines/joined.py REST_S
+        client/machines/rests.py REST_S
         client/machines/leases.py LOOK_S PAUSE_S
         client/machines/program.py FIRST_PAUSE_S MAX_PAUSE_S TEST_AGAIN_S PRINT_S PROGRESS_S
         client/work/engine_watch.py LOOK_S
@@ -436,6 +436,7 @@ REASONS: dict[str, str] = {
         client/doctor/joined.py APART_MS
         client/config/checks.py DAY_MS
         client/contracts/job/cli/check.py SHORT_S
+        client/contracts/prediction/cli/register.py _JUDGED_S
         client/contracts/job/http/postings.py MAX_DEFAULT_TRAIN_S
         client/contracts/job/roles/cleanup.py DAY_MS
         client/contracts/prediction/http/day_budget.py DAY_MS
