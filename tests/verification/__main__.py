@@ -42,7 +42,7 @@ def version() -> str:
     """The commit, with a plus where something is changed that is not committed."""
     found = subprocess.run(["git", "rev-parse", "--short=10", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
     changed = subprocess.run(
-        ["git", "status", "--porcelain", "chain", "tests", ":!tests/*/results"], capture_output=True, text=True, check=True
+        ["git", "status", "--porcelain", "chain", "tests", ":!tests/*/results/*"], capture_output=True, text=True, check=True
     )
     return found + ("+" if changed.stdout.strip() else "")
 
