@@ -59,9 +59,11 @@ def measured(federation: Federation, enough: int) -> tuple[list[PanelSeat], Foun
 
 
 def largest_group(federation: Federation) -> list[PanelSeat]:
-    """Around one list in all its directions; the earliest of equals."""
+    """Around one list in all its directions, such as the code INVALID; the earliest of equals."""
     found = [(seat, seat.opened) for seat in federation.panel if isinstance(seat.opened, Lists)]
-    lists = [(seat, said.found) for seat, said in found if said.code == OK and said.holds]
+    nothing: Found = ((0, None),) * directions(federation)
+    said_all = [(seat, nothing if said.code == INVALID else said.found, said) for seat, said in found]
+    lists = [(seat, entries) for seat, entries, said in said_all if said.code == INVALID or (said.code == OK and said.holds)]
     best: list[PanelSeat] = []
     for _, centre in lists:
         group = [seat for seat, entries in lists if alike(federation.terms, centre, entries)]

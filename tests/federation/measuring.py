@@ -66,9 +66,7 @@ def of_lists(graph: Graph, federation: Federation, enough: int) -> None:
         settle(graph, federation, side, lists.take(graph, federation, found))
         return
     graph.reach("lists.again")
-    invalid = [seat for seat in federation.panel if seat.opened is not None and seat.opened.code == INVALID]
-    largest = lists.largest_group(federation)
-    measure_again(graph, federation, largest if len(largest) >= len(invalid) else invalid)
+    measure_again(graph, federation, lists.largest_group(federation))
 
 
 def measure_again(graph: Graph, federation: Federation, group: list[PanelSeat]) -> None:
