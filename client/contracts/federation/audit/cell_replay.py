@@ -13,7 +13,7 @@ from learningchain.client.contracts.federation.audit.cells import CELL, GONE, OV
 from learningchain.client.contracts.federation.audit.evidence import AuditStep, FederationEvidence
 from learningchain.client.contracts.federation.audit.findings import AuditNotes
 from learningchain.client.contracts.federation.audit.lists import CellPayments, ListsAudit
-from learningchain.client.contracts.federation.audit.replay import AuditedSum, Replay
+from learningchain.client.contracts.federation.audit.replay import AuditedSum, FederationReplay
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class AuditedCellSum(AuditedSum):
     candidates: tuple[bytes, ...]
 
 
-class CellReplay(Replay):
+class CellReplay(FederationReplay):
     """Of a federation with cells (LC-FED-55 to 62): who is in which, attempts of three aggregators, lists, the radius."""
 
     _attempts: CellAttempts

@@ -54,7 +54,7 @@ class FederationAudit:
         return all(one.verdict != AuditVerdict.DIFFERS for one in self.findings)
 
 
-class Replay:
+class FederationReplay:
     def __init__(self, evidence: FederationEvidence, notes: AuditNotes) -> None:
         terms = notes.terms
         self._evidence, self._notes = evidence, notes
