@@ -595,6 +595,22 @@ def other_codes() -> Cells:
     return play
 
 
+def invalid_first() -> Cells:
+    """Of equal sets around one list that of the earliest seat stays: the code INVALID is such a list."""
+    play = in_measure("the code INVALID is a list as others are", rounds=3)
+    seats = play.panel()
+
+    def apart(name: str) -> m.StepsMeasure:
+        place = seats.index(name)
+        return m.StepsMeasure(2, []) if not place else play.list((1000, (9 + place) * 10**8), None, None)
+
+    play.lists(apart)
+    play.lists(apart)
+    now = play.panel()
+    assert play.read().again == 2 and now[0] == seats[0] and seats[1] not in now, (seats, now)
+    return play
+
+
 def stalled() -> Cells:
     play = in_measure("lists on which nobody agrees, three times", rounds=3)
     for again in range(3):
@@ -606,5 +622,5 @@ def stalled() -> Cells:
 
 CELLED: tuple[Callable[[], Train], ...] = (
     *(terms, suspended, two_serve, kinds, whole, radii, least_radius, small_cell, vetted, misses, three_aggregators, haves, parts),
-    *(all_miss, disputes, silence, words, unproved, sets, bad_lists, old_form, counted_lists, other_codes, stalled),
+    *(all_miss, disputes, silence, words, unproved, sets, bad_lists, old_form, counted_lists, other_codes, invalid_first, stalled),
 )
